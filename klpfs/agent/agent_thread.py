@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 HANDOVER_S = 0.0002     # how soon our thread lets the program's threads have the interpreter
 NEWS_S = 1.0            # how long enable_patch() waits at most before it looks for news by itself
 INTERPRETERS_S = 1.0    # between two questions for sub-interpreters of the program's
+EXCHANGED_S = 0.25      # between two looks for functions that were given other code, at least
+EXCHANGED_SHARE = 2000
 DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the log
 
 
@@ -38,7 +40,7 @@ class AgentThread(QuietThread):
     what keeps the thread from taking back what was cut off, as a blocker (tasks.py); None: nothing does."""
 
     __slots__ = ("agent", "lock", "requests", "idle", "moves", "stuck", "_news", "_interval", "_looks", "_asks",
-                 "_mishap", "_failures")
+                 "_exchanged_at", "_mishap", "_failures")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -54,7 +56,7 @@ class AgentThread(QuietThread):
         self._failures = 0      # of its taking back, one after another
         self.stuck: dict[str, Any] | None = None
         self._news = Signal()
-        self._looks, self._asks = LookPacing(), AskPacing()
+        self._looks, self._asks, self._exchanged_at = LookPacing(), AskPacing(), 0.0
         self.idle, self.moves = True, 0
         del self.requests[:]
 
@@ -194,7 +196,7 @@ class AgentThread(QuietThread):
             self._looks.forget()
             return 0
         self.agent.follower.mark_followed()
-        return min(self._look(), self._ask_for_main(), self._ask_for_interpreters())
+        return min(self._look(), self._ask_for_main(), self._ask_for_interpreters(), self._look_for_exchanged())
 
     def _serve(self) -> None:
         while self.requests:
@@ -240,6 +242,22 @@ class AgentThread(QuietThread):
             return NEVER_S
         self.agent.modules.say_interpreters()
         return INTERPRETERS_S
+
+    def _look_for_exchanged(self) -> float:
+        """Look whether the program, or a tool in it, has given functions in force other code: nothing tells of that.
+        Returns how long to wait, in seconds: it takes one part of processor time in EXCHANGED_SHARE at most."""
+        engine = self.agent.engine
+        if not engine.patches or engine.transition is not None or engine.arrival is not None:
+            return NEVER_S
+        wait = self._exchanged_at - monotonic()
+        if wait > 0:
+            return wait
+        spent = thread_time()
+        if engine.look_for_exchanged():
+            self.agent.outbox.changed()
+        wait = max(EXCHANGED_S, EXCHANGED_SHARE * (thread_time() - spent))
+        self._exchanged_at = monotonic() + wait
+        return wait
 
     def ask_for_main(self) -> None:
         """The main program is asked for its definitions from now on, until they are there. In the thread, or before it

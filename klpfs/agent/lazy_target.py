@@ -77,6 +77,10 @@ class LazyTarget:
         """As PythonTarget.loaded_again."""
         return self._real.loaded_again() if self._real is not None else []
 
+    def exchanged(self) -> Any:
+        """As Target.exchanged."""
+        return self._real.exchanged() if self._real is not None else ()
+
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls a callback, as Target.call, as all foreign code of an agent runs. -EINTR when it was stopped."""
         agent, callbacks = self.agent, obj.callbacks

@@ -13,6 +13,7 @@ from types import FunctionType, ModuleType
 from klpfs.cpython import no_collection
 from klpfs.cpython.c_api import callers_frame
 from klpfs.cpython.diverted_names import Undivided
+from klpfs.cpython.exchanged import exchanged
 from klpfs.cpython.images.image import LAZY, check_interpreter
 from klpfs.cpython.images.image_table import Images
 from klpfs.cpython.interpreters import Apart
@@ -88,6 +89,10 @@ class PythonTarget(seam.Target):
         self._main: tuple[dict[str, Any], dict[str, Any]] | None = None     # the main module's dict, its code's globals
         self._mods: dict[str | None, tuple[dict[str, Any], Mod]] = {}
         self._resolved = 0                      # functions, for the breath between slices
+
+    def exchanged(self) -> set[Any]:
+        """As Target.exchanged."""
+        return set() if self.transition is not None or self.images.unsettled else exchanged(self.images)
 
     # -- modules
 

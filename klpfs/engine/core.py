@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # What resume() did.
 CANCELED, DISABLED_ON, FINISHED = "canceled", "disabled on", "finished"
+EXCHANGED = "was given other code by the program, the patch is not in force there"
+AGAIN = "has the patch's code again"
 ARRIVAL_ABANDONED, ARRIVAL_FINISHED = "arrival abandoned", "arrival finished"
 
 
@@ -313,19 +315,38 @@ class Engine:
         transition.complete()
         return FINISHED
 
+    def look_for_exchanged(self) -> bool:
+        """Notes functions in force that have got other code by the program: a line for each, and their object does not
+        count as patched until they have the patch's again. Whether anything is different. Outside a transition."""
+        found, differs = self.target.exchanged(), False
+        for patch in self.patches:
+            for obj in patch.objects:
+                if not found and not obj.exchanged:
+                    continue
+                now = frozenset([func for func in obj.funcs if func.patched and func.definition in found and
+                                 self.stacks.top(func.definition) is func])
+                for func in obj.funcs:
+                    if (func in now) is not (func in obj.exchanged):
+                        pr_warn(self.log, f"function '{func.old_name}' in object '{obj.shown}' "
+                                          f"{EXCHANGED if func in now else AGAIN}")
+                        differs = True
+                obj.exchanged = now
+        return differs
+
     def describe(self) -> list[dict[str, Any]]:
         """The patches of this process as the tree shows them: plain data: a list of dicts, oldest patch first.
 
         {name, enabled, transition, replace, forced, objects: [{name ('vmlinux' for the main program), patched, loaded,
         dynamic, funcs: 'name,position' (from 1) of each, as the tree has it, in lines}]}; loaded is true also of an
-        object that could not be patched.
+        object that could not be patched; patched is false also of an object of which the program has given a function
+        other code (look_for_exchanged).
         """
         pending = self.transition.patch if self.transition is not None else None
         return [{
             "name": patch.name, "enabled": patch.enabled, "transition": patch is pending, "replace": patch.replace,
             "forced": patch.forced,
             "objects": [{
-                "name": obj.shown, "patched": obj.patched, "loaded": obj.loaded or obj.left_out,
+                "name": obj.shown, "patched": obj.patched and not obj.exchanged, "loaded": obj.loaded or obj.left_out,
                 "dynamic": obj.dynamic, "funcs": _listed(obj),
             } for obj in patch.objects],
         } for patch in self.patches]

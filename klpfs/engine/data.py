@@ -218,12 +218,13 @@ class Object(Part):
     The engine's: patch, mod (Mod while a module is loaded; None
     for the main program), loaded, left_out (loaded, but it could not be patched and runs as it is), patched, dynamic
     (there for nops only), post_unpatch_enabled (pre_patch succeeded), stage (the last callback: None, 'pre_patch',
-    'post_patch', 'pre_unpatch'), listed (what Engine.describe last said of funcs).
+    'post_patch', 'pre_unpatch'), listed (what Engine.describe last said of funcs), exchanged (the funcs that are in
+    force, and that the program has given other code since).
     """
 
     __slots__ = ("name", "funcs", "callbacks",
                  "patch", "mod", "loaded", "left_out", "patched", "dynamic", "post_unpatch_enabled", "stage", "listed",
-                 "__weakref__")
+                 "exchanged", "__weakref__")
     FIXED = frozenset(("frozen", "name", "funcs", "callbacks", "patch", "dynamic"))
 
     funcs: Sequence[Func]           # a list until the patch is enabled, then a tuple
@@ -247,6 +248,7 @@ class Object(Part):
         self.callbacks = callbacks
         self.patch = None
         self.listed: tuple[Sequence[Func], str] = ((), "")
+        self.exchanged: frozenset[Func] = frozenset()
         self.mod = None
         self.loaded = self.left_out = self.patched = self.dynamic = self.post_unpatch_enabled = False
         self.stage = None

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
     from typing import Any
 
     from klpfs.engine.data import Func, Mod, Object
@@ -181,6 +181,11 @@ class Target:
         """Takes back what `begin` was doing when an exception that is no KlpError has cut it, or its taking back, off;
         also what was begun, and is not the engine's. known: the engine's. What an `apply` or `revert` that was cut off
         could not take back gets what is in force, or this is cut off itself."""
+
+    def exchanged(self) -> Collection[Hashable]:
+        """The definitions in force to which the program has given other code than the target has. Outside a
+        transition."""
+        return ()
 
     def call(self, callback: Callable[[Object], Any], obj: Object) -> int:
         """Calls callback(obj), foreign code; returns 0 or a negative errno.

@@ -381,3 +381,20 @@ def test_a_process_that_is_stuck_after_a_defect_is_named_and_refuses(plain, moun
     assert read(tree.path / "blockers") == "" and there.do("ware.price()") == 7
     load(mount, lp, "lp4").settle()
     assert there.do("ware.price()") == "price by lp4"
+
+
+# ---- code
+
+def test_a_function_that_the_program_gives_other_code_does_not_count_as_patched(shop, lp):
+    """In one of two processes. The kernel refuses this to others; here it is said, in the log and by `patched`."""
+    worker = shop.start("os.fork")
+    shop.tree.insmod(lp("lp1", "price", module="ware"))
+    shop.tree.settle()
+    assert shop.tree.get("lp1/ware/patched") == "1" and worker.first == OLD
+    shop.program.do("old = ware.price.__code__; ware.price.__code__ = (lambda: 'else').__code__")
+    until(lambda: shop.tree.get("lp1/ware/patched") == "0", "the look for other code")
+    assert len(says(shop.tree, "function 'price' in object 'ware' was given other code by the program, the patch is not "
+                               "in force there")) == 1
+    shop.program.do("ware.price.__code__ = old")
+    until(lambda: shop.tree.get("lp1/ware/patched") == "1", "the look for other code")
+    assert says(shop.tree, "function 'price' in object 'ware' has the patch's code again")
