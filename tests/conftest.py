@@ -2,6 +2,7 @@
 
 And how the tests are run: in which order, by which process, and which of them may be run once more.
 """
+import functools
 import os
 import pathlib
 import shutil
@@ -93,6 +94,20 @@ def lasting_threads():
     """Threads that keep this process from ending: it would wait for them for ever, after all has been said."""
     return [thread for thread in threading.enumerate()
             if not thread.daemon and thread is not threading.main_thread() and thread.is_alive()]
+
+
+@functools.lru_cache(maxsize=None)
+def speaks_of_greenlets(path):
+    return path.parent.name in ("attacks", "stress") or "greenlet" in path.read_text()
+
+
+@pytest.fixture(autouse=True)
+def greenlets(request, monkeypatch):
+    """A program has greenlets where its test file speaks of them, and none elsewhere, whatever this process has
+    imported: with them about each look searches the whole heap, which is a large one here."""
+    if not speaks_of_greenlets(request.path):
+        for name in ("greenlet", "greenlet._greenlet"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 @pytest.fixture(autouse=True)
