@@ -96,7 +96,7 @@ def lasting_threads():
             if not thread.daemon and thread is not threading.main_thread() and thread.is_alive()]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def speaks_of_greenlets(path):
     return path.parent.name in ("attacks", "stress") or "greenlet" in path.read_text()
 
