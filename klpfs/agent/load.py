@@ -292,8 +292,10 @@ def _enable_patch(follower: Follower, load: Load, patch: Patch) -> int:
         follower.engine.join_apply(patch, load.name, load.place, follower.live)
         _enabled(follower, load, patch)
         return 0
-    if follower.op is not None or load.enabled:
+    if load.enabled:
         raise KlpError(EBUSY, None)
+    if follower.op is not None:
+        follower.engine.refuse_beside_transition(patch, load.name)
     record = _newest(follower)
     transition = record["transition"]
     if transition and transition["n"] == load.n and bool(patch.replace) != bool(transition["replace"]) and (

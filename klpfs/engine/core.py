@@ -18,7 +18,7 @@ from errno import EBUSY, EEXIST, EINVAL
 from klpfs.engine import callbacks, coming_going, late_process, shadow
 from klpfs.engine.data import thaw
 from klpfs.engine.error import KlpError
-from klpfs.engine.init_patch import check_fields, check_names, check_states, init_patch
+from klpfs.engine.init_patch import check_fields, check_names, check_states, free_patch, init_patch
 from klpfs.engine.late_main import Arrival
 from klpfs.engine.log import pr_notice, pr_warn
 from klpfs.engine.patch import Stacks, patch_object
@@ -77,14 +77,10 @@ class Engine:
         in force, names that the tree cannot show, or as Target.resolve says. EEXIST: a patch of that name, or
         something in it twice. A pre_patch callback's errno. Whatever fails, all is as it was.
         """
+        if self.transition is not None:
+            self.refuse_beside_transition(patch, name)
         self._free()
-        self._check_new(patch, name)
-        try:
-            check_states(self.log, patch, name, self.patches)
-        except KlpError:
-            thaw(patch)
-            raise
-        init_patch(self, patch, name, len(self.patches))
+        self._init(patch, name)
         pr_notice(self.log, "enabling patch '%s'" % name)
         transition = Transition(self, patch, PATCHED, PATCHED)
         try:
@@ -96,6 +92,24 @@ class Engine:
             transition.cancel()
             raise
         transition.move("prepared")
+
+    def refuse_beside_transition(self, patch: Patch, name: str) -> None:
+        """What enable() says of a patch while a transition is pending: its own faults as ever, with their lines, else
+        EBUSY. Nothing of it stays. Source: klp_enable_patch() makes a patch ready before it looks at the transition."""
+        self._idle()
+        self._init(patch, name)
+        free_patch(self, patch)
+        raise KlpError(EBUSY)
+
+    def _init(self, patch: Patch, name: str) -> None:
+        """The checks of a new patch, which is ready then."""
+        self._check_new(patch, name)
+        try:
+            check_states(self.log, patch, name, self.patches)
+        except KlpError:
+            thaw(patch)
+            raise
+        init_patch(self, patch, name, len(self.patches))
 
     def recover(self) -> None:
         """Makes ready for resume() after an exception that is no KlpError (no memory, an interrupt, a defect) has cut

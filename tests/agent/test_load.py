@@ -187,6 +187,15 @@ def test_a_livepatch_in_mid_transition_is_ebusy(host):
     assert report["refused"]["errno"] == errno.EBUSY and "b" not in host.modules
 
 
+def test_a_livepatchs_own_fault_in_mid_transition_is_told(host):
+    """As Linux does: EBUSY is for what could be loaded otherwise."""
+    host.livepatch("a")
+    host.livepatch("b", "nope")
+    insmod(host, "a", finish=False)
+    report = host.follow(change=change(host.seq + 1, "b"))
+    assert report["refused"]["errno"] == errno.EINVAL and "b" not in host.modules
+
+
 def test_a_patch_that_fails_refuses_a_module(host):
     """insmod of a module whose livepatch can't be applied: the module's load fails, and it is gone."""
     host.livepatch("lp", "nope", "m")

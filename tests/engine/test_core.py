@@ -66,7 +66,8 @@ def test_one_transition_at_a_time(kit):
     kit.engine.enable(kit.patch("b", vmlinux=["g"]), "b")
     kit.lines()
     for _ in range(2):
-        refused(errno.EBUSY, kit.engine.enable, kit.patch("c", vmlinux=["nope"]), "c")
+        refused(errno.EBUSY, kit.engine.enable, kit.patch("c", vmlinux=["f", "g"], m=["h"]), "c")
+        refused(errno.EBUSY, kit.engine.enable, kit.patch("c", True, vmlinux=["g"]), "c")
         refused(errno.EBUSY, kit.engine.disable, first)
         refused(errno.EBUSY, kit.engine.join_apply, kit.patch("c"), "c", 0)
         refused(errno.EBUSY, kit.engine.drop, first)
@@ -74,6 +75,21 @@ def test_one_transition_at_a_time(kit):
         if kit.engine.transition.step == "prepared":
             kit.engine.start()
             kit.lines()
+
+
+def test_a_patchs_own_faults_are_found_beside_a_transition(kit):
+    """As ever, and nothing of the patch stays. Source: klp_enable_patch() makes it ready before it looks."""
+    kit.load("a", vmlinux=["f"])
+    kit.engine.enable(kit.patch("b", vmlinux=["g"]), "b")
+    before = kit.tree()
+    refused(errno.EINVAL, kit.engine.enable, kit.patch("c", vmlinux=["f", "nope"]), "c")
+    refused(errno.EEXIST, kit.engine.enable, kit.patch("a"), "a")
+    refused(errno.EINVAL, kit.engine.enable, kit.patch("c", vmlinux=["twice"]), "c")
+    assert kit.tree() == before
+    kit.engine.start()
+    kit.finish()
+    kit.load("c", kit.patch("c", vmlinux=["f", "g"]))
+    assert kit.target.value("f") == "f by c"
 
 
 def test_redirection_is_off(kit):
