@@ -93,6 +93,9 @@ class AgentThread(QuietThread):
             return done.wait(seconds)       # it has just begun
         return False
 
+    def was_cut_off(self) -> None:
+        self._mishap = self._mishap or RuntimeError("the agent's thread was cut off")
+
     def run(self) -> None:
         generation, timeout = self.generation, 0.0
         while True:

@@ -11,6 +11,12 @@ import _thread
 import select as _select
 import sys
 import time as _time
+from _collections import deque as _deque
+from _weakref import ref as _ref
+from functools import partial as _partial
+from itertools import chain as _chain
+from itertools import repeat as _repeat
+from itertools import starmap as _starmap
 
 from klpfs.cpython.c_originals import original as _original
 from klpfs.protocol.descriptors import FIRST, above_streams
@@ -18,6 +24,7 @@ from klpfs.protocol.descriptors import FIRST, above_streams
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 modules = sys.modules
 
@@ -35,6 +42,7 @@ socket = _socket.socket
 monotonic_ns = _time.monotonic_ns
 monotonic = _time.monotonic
 thread_time = _time.thread_time
+_map = map
 _sigmask, _valid = _signal.pthread_sigmask, _signal.valid_signals
 _size: list[int] = []       # what the program has set, while ours is set in its place
 _BLOCK, _SETMASK = _signal.SIG_BLOCK, _signal.SIG_SETMASK
@@ -68,6 +76,18 @@ def start_quiet_thread(function: Callable[[], object]) -> int:
     finally:
         restore_stack_size()
         _sigmask(_SETMASK, old)
+
+
+def until_it_returns(function: Callable[[object], object], done: Any, pause_s: float) -> Callable[[], object]:
+    """A callable that calls function(something) until that has returned, and again after a pause where it has raised.
+    done: a lock that is taken, and that `function` releases as the last it does.
+
+    Nothing of it is Python code: a tool's trace function or monitoring callback may raise in each call and line of any
+    thread, as long as the tool is on, and no `except` of ours would be reached. What C calls when a weak reference's
+    object goes may raise what it likes; sys.unraisablehook gets that."""
+    turns = _chain(((),), _map(_repeat, iter(_partial(done.acquire, True, pause_s), True), _repeat(0)))
+    # an object a turn, which goes when its reference is made
+    return _partial(_deque, _map(_ref, _starmap(allocate_lock, turns), _repeat(function)), 0)
 
 
 def restore_stack_size() -> None:

@@ -5,26 +5,43 @@ can't wait: then the thread goes on as if it had not been asked, none is lost an
 
 `start` and `stop` are called in hooks of a fork, where a signal handler may raise at any instruction: both go by what
 is (Run), so that the caller says again what was cut off.
+
+No exception ends such a thread: what a tool's trace function or monitoring callback raises in it cuts off all Python
+code of it, each handler of ours included, and a thread that has ended would never come back. So its bottom is C
+(c_functions.until_it_returns), and run() begins anew, after a pause, as often as need be.
 """
 from __future__ import annotations
 
-from klpfs.agent.c_functions import allocate_lock, get_ident, get_native_id, monotonic, start_quiet_thread
+from klpfs.agent.c_functions import (
+    allocate_lock,
+    get_ident,
+    get_native_id,
+    monotonic,
+    start_quiet_thread,
+    until_it_returns,
+)
 from klpfs.agent.waiting import OwnedLock, pause
 from klpfs.engine.error import Orphan
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 BEGIN_S = 0.5           # how long to wait for a thread that has just been started
+CUT_OFF_S = 1.0         # the pause before a thread goes on that was cut off at its bottom
 AGAIN_S = 0.05          # a wait for a thread's end looks again so often: another may have taken the news of it
 
 
 class Run:
     """A thread's run, from its start to its end. started: the system has given it a thread. begun: the thread is there,
-    and has the run; of two threads, if a start was cut off behind the first, only one. ending: it was told to end, and
-    will not look again. over: it has ended, or was never started."""
+    and has the run; of two threads, if a start was cut off behind the first, only one. ident: that thread's, 0 before.
+    ending: it was told to end, and will not look again. over: it has ended, or was never started."""
 
-    __slots__ = ("started", "begun", "ending", "over", "_news")
+    __slots__ = ("started", "begun", "ident", "ending", "over", "_news")
 
     def __init__(self, over: bool = False) -> None:
         self.started = self.begun = False
+        self.ident = 0
         self.ending = self.over = over
         self._news = allocate_lock()
         self._news.acquire()
@@ -82,6 +99,9 @@ class QuietThread:
         """The thread's work, until self.ends()."""
         raise NotImplementedError
 
+    def was_cut_off(self) -> None:
+        """run() begins anew, since an exception has left it: it may have been anywhere."""
+
     def poke(self) -> None:
         """Let the thread see that it has something to do, or is to stop. Any thread."""
         raise NotImplementedError
@@ -108,7 +128,9 @@ class QuietThread:
         if run.started and run.begins(BEGIN_S):
             return
         try:
-            start_quiet_thread(lambda: self._main(run))
+            done = allocate_lock()
+            done.acquire()
+            start_quiet_thread(until_it_returns(lambda _: self._main(run, done), done, CUT_OFF_S))
             run.started = True
         except BaseException:               # the system has no thread left: the next start tries again
             with self._mark:
@@ -129,16 +151,23 @@ class QuietThread:
                 self.running.ending = True
             return self.running.ending
 
-    def _main(self, run: Run) -> None:
+    def _main(self, run: Run, done: Any) -> None:
+        """The thread's life; called again where an exception has left it. done: see until_it_returns."""
+        if not run.over:
+            self._live(run)
+        done.release()
+
+    def _live(self, run: Run) -> None:
         self._own_tids.add(get_native_id())         # first: until it is begun it may have said its tid or not
         with self._mark:
-            if run.begun or run is not self.running:    # its start was cut off behind it, and done again
-                return
-            run.begun = True
+            if run.begun and run.ident != get_ident() or run is not self.running:
+                return                              # its start was cut off behind it, and done again
+            again, run.ident, run.begun = run.begun, get_ident(), True
         self.ident, self.tid = get_ident(), get_native_id()
         try:
+            if again:
+                self.was_cut_off()
             self.run()
         except Orphan:
             self.poke()             # the child's thread may go on with what this one was in
-        finally:
-            run.end()
+        run.end()

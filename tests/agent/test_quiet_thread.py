@@ -1,6 +1,9 @@
 """The agent's own threads: started once, stopped, let go on, and gone in a child."""
 import os
 import signal
+import sys
+import threading
+import time
 
 import pytest
 
@@ -124,3 +127,54 @@ def test_a_wait_for_the_end_leaves_nothing_taken(thread):
     assert thread.stop(0) and not thread.running.locked()
     thread.start()
     assert thread.begun.wait(10)
+
+
+def test_what_leaves_run_does_not_end_the_thread(monkeypatch):
+    """It begins anew, and is told, since it may have been anywhere."""
+    said = []
+    monkeypatch.setattr(module, "CUT_OFF_S", 0.01)
+    monkeypatch.setattr(sys, "unraisablehook", lambda hook: said.append(hook.exc_value))
+    thread = Rounds()
+    thread.raises, thread.was_cut_off = ZeroDivisionError("a tool's"), lambda: setattr(thread, "raises", None)
+    thread.start()
+    assert thread.begun.wait(10)
+    first = thread.tid
+    thread.poke()
+    deadline = time.monotonic() + 60
+    while thread.rounds < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert thread.rounds == 2 and (thread.tid, thread.running.locked()) == (first, True)
+    assert [type(each) for each in said] == [ZeroDivisionError] and thread.stop(10)
+
+
+@pytest.mark.skipif(not hasattr(sys, "monitoring"), reason="sys.monitoring is new in 3.12")
+def test_a_tool_that_raises_in_every_call_of_every_thread_does_not_end_the_thread(monkeypatch):
+    """Handlers of ours raise as well, as long as it is on."""
+    monkeypatch.setattr(module, "CUT_OFF_S", 0.01)
+    cut = []
+    monkeypatch.setattr(sys, "unraisablehook", cut.append)
+    thread, mine, events = Rounds(), threading.get_ident(), sys.monitoring.events
+
+    def raises(*_):
+        if threading.get_ident() != mine:
+            raise ZeroDivisionError
+    thread.start()
+    assert thread.begun.wait(10)
+    sys.monitoring.use_tool_id(3, "raises")
+    try:
+        for event in events.PY_START, events.LINE:
+            sys.monitoring.register_callback(3, event, raises)
+        sys.monitoring.set_events(3, events.PY_START | events.LINE)
+        thread.poke()
+        deadline = time.monotonic() + 60
+        while len(cut) < 3 and time.monotonic() < deadline:
+            time.sleep(0.001)
+    finally:
+        sys.monitoring.set_events(3, 0)
+        sys.monitoring.free_tool_id(3)
+    assert len(cut) >= 3
+    rounds = thread.rounds
+    while thread.rounds == rounds and time.monotonic() < deadline:
+        thread.poke()
+        time.sleep(0.001)
+    assert thread.rounds > rounds and thread.stop(10)
