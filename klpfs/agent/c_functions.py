@@ -12,12 +12,13 @@ import select as _select
 import sys
 import time as _time
 from _collections import deque as _deque
+from _functools import partial as _partial
 from _weakref import ref as _ref
-from functools import partial as _partial
 from itertools import chain as _chain
 from itertools import repeat as _repeat
 from itertools import starmap as _starmap
 
+from klpfs.cpython.c_originals import clock as _clock
 from klpfs.cpython.c_originals import original as _original
 from klpfs.protocol.descriptors import FIRST, above_streams
 
@@ -39,9 +40,9 @@ get_ident = _original(_thread, "get_ident")
 get_native_id = getattr(_thread, "get_native_id", get_ident)
 poll = _original(_select, "poll")
 socket = _socket.socket
-monotonic_ns = _time.monotonic_ns
-monotonic = _time.monotonic
-thread_time = _time.thread_time
+monotonic_ns = _clock(_time, "monotonic_ns")
+monotonic = _clock(_time, "monotonic")
+thread_time = _clock(_time, "thread_time")
 _map = map
 _sigmask, _valid = _signal.pthread_sigmask, _signal.valid_signals
 _size: list[int] = []       # what the program has set, while ours is set in its place

@@ -9,10 +9,12 @@ at a fork that a signal handler could interrupt, whose exception would be lost (
 """
 from __future__ import annotations
 
+import _thread
 from _functools import partial
 from _operator import methodcaller
-from _thread import RLock, get_ident
 from posix import register_at_fork
+
+from klpfs.cpython.c_originals import original
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 WAIT_S = 10.0           # a fork, until another thread has made its imports
 
+RLock, get_ident = original(_thread, "RLock"), original(_thread, "get_ident")
 _lock: Any = RLock()    # held while a thread imports, and while a thread forks meanwhile
 _importer = 0           # ident of the thread that imports
 _in_parent_last: list[Callable[[], int]] = []

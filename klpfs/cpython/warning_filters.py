@@ -5,15 +5,18 @@ ask of it is one call of C, so none of them is interrupted between two filters. 
 """
 from __future__ import annotations
 
+import _thread
 import _warnings
 import sys
-from _thread import _local
+
+from klpfs.cpython.c_originals import original
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 _nothing: Any = {}.get
+_local: Any = original(_thread, "_local")
 
 
 class Words(_local):
@@ -41,7 +44,7 @@ def filters() -> list[Any]:
 def withdraw(words: Words, among: list[Any], *items: Any) -> None:
     """Ends the match of `words` in this thread, and takes filters out of a list that filters() gave, and out of the
     list in force now, which may be a copy of it. No other filter is equal to these: each has the words."""
-    vars(words).pop("match", None)
+    words.__dict__.pop("match", None)
     for found in (among, filters()):
         for item in items:
             try:

@@ -6,10 +6,11 @@ warnings for errors a livepatch would be refused. So while this thread compiles,
 """
 from __future__ import annotations
 
-from _thread import _local
+import _thread
 from _weakref import ref
 from functools import partial
 
+from klpfs.cpython.c_originals import original
 from klpfs.cpython.warning_filters import Words, filters, withdraw
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SAID = 5            # warnings of a file that are found a line for: for each the file is compiled once more
 
 _contexts: list[tuple[Any, list[Any], list[Any]]] = []     # weak reference to a context, its filters, their list
-_current = _local()     # current: a weak reference to the outermost context of a thread
+_current = original(_thread, "_local")()     # current: a weak reference to the outermost context of a thread
 
 
 class Unheard:

@@ -8,9 +8,10 @@ when it is read, and is shown without running any code of it (plain.py).
 """
 from __future__ import annotations
 
-from _thread import get_ident
+import _thread
 from errno import EEXIST, EINVAL, ENOENT
 
+from klpfs.cpython.c_originals import original
 from klpfs.engine.bounds import MAX_ENTRIES, MAX_PARAM_CHARS
 from klpfs.engine.error import KlpError
 from klpfs.engine.names import why_unshowable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     Value = TypeVar("Value", bool, int, float, str)
 
+get_ident = original(_thread, "get_ident")
 MAX_MODE = 0o777        # of a file under parameters/
 type_of = type          # where a parameter is called `type`
 

@@ -7,14 +7,15 @@ copy for each object, if it uses names of theirs.
 """
 from __future__ import annotations
 
+import _thread
 import ast
 import operator
 import sys
-from _thread import get_ident
 from errno import EINVAL, ENOENT
 from functools import partial
 from types import CodeType, FunctionType
 
+from klpfs.cpython.c_originals import original
 from klpfs.cpython.code_names import mentions, stores
 from klpfs.cpython.images.image import copy_annotations, put_code
 from klpfs.cpython.lazy_imports import LAZY
@@ -134,6 +135,7 @@ def show(view: View, namespace: dict[str, Any], names: Iterable[str], unbindable
     view.__class__ = type("View", (View,), {"__slots__": (), **by_functions}) if by_functions else View
 
 
+get_ident = original(_thread, "get_ident")
 _raised: dict[int, AttributeError] = {}         # by thread, on its way through View.__getattr__
 
 

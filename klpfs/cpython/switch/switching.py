@@ -25,7 +25,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
 from .. import interpreters, no_collection
-from ..c_originals import original
+from ..c_originals import clock
 from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes, line_table
@@ -62,7 +62,7 @@ _ref = ref
 
 FUNCTIONS = 20      # switched between two breaths
 
-_sleep, _monotonic_ns = original(time, "sleep"), time.monotonic_ns
+_sleep, _monotonic_ns = clock(time, "sleep"), clock(time, "monotonic_ns")
 
 
 def breathe() -> None:
@@ -72,7 +72,8 @@ def breathe() -> None:
 
 def monotonic_us() -> int:
     """CLOCK_MONOTONIC in microseconds."""
-    return _monotonic_ns() // 1000
+    now: int = _monotonic_ns()
+    return now // 1000
 
 
 def _bodies(codes: Iterable[CodeType]) -> Codes:
