@@ -59,6 +59,7 @@ class Index:
             if unit.name is None:
                 unit.name = self._name(unit)
         self._drop_stubs()
+        self._drop_twins()
         self._join_copies()
         for unit in self.units.values():
             self.by_name.setdefault(unit.name or "", []).append(unit)
@@ -109,6 +110,20 @@ class Index:
         for key, unit in list(self.units.items()) if stubs else ():
             if unit.functions and all(id(fn) in stubs for fn in unit.functions):
                 del self.units[key]
+
+    def _drop_twins(self) -> None:
+        """Drops what a tool has made of a definition and given its name: a checker that beartype executes, a trampoline
+        that ddtrace writes. The definition of the source, which they call, is the one that is meant."""
+        by_name: dict[str | None, list[Unit]] = {}
+        for unit in self.units.values():
+            if unit.outer is None:
+                by_name.setdefault(unit.name, []).append(unit)
+        for units in by_name.values():
+            made = [unit for unit in units if len(units) > 1 and _is_made(unit.code)]
+            if made and len(made) < len(units):
+                for key, unit in list(self.units.items()):
+                    if unit in made or not set(made).isdisjoint(_chain(unit)):
+                        del self.units[key]
 
     def _join_copies(self) -> None:
         """Function objects whose code is like what lies in another function, and at its place, are of that unit."""
@@ -247,6 +262,24 @@ def _around(unit: Unit) -> tuple[Any, ...]:
     """What tells apart the code around a unit, outermost last."""
     outer = unit.outer
     return () if outer is None else (outer.name, outer.code.co_firstlineno, content(outer.code), *_around(outer))
+
+
+def _chain(unit: Unit) -> list[Unit]:
+    """The units around a unit."""
+    found = []
+    while unit.outer is not None:
+        unit = unit.outer
+        found.append(unit)
+    return found
+
+
+_COMPILED = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), tuple, frozenset, slice, CodeType)
+
+
+def _is_made(code: CodeType) -> bool:
+    """Whether no compiler has made a code out of the module's source: a text was executed, or bytecode written, with
+    objects of the program's among its constants."""
+    return _is_generated(code) or any(type(const) not in _COMPILED for const in code.co_consts)
 
 
 def _is_generated(code: CodeType) -> bool:

@@ -332,3 +332,39 @@ def test_an_index_asks_for_the_places_of_its_own_modules_definitions_alone(progr
         asked.extend(definitions), Owners(registry, definitions))[1])
     index(program, others[1])
     assert [each.object for each in asked] == [others[1].__name__]
+
+
+# -- generated twins
+
+CHECKED = """
+def checked(g):
+    space = dict(globals(), g=g)
+    exec(compile('def {0}(*a): return 1, g(*a)'.format(g.__name__), '<@checked>', 'exec'), globals(), space)
+    made = space[g.__name__]
+    made = type(made)(made.__code__.replace(co_consts=made.__code__.co_consts + (g,)), globals(), g.__name__)
+    made.__qualname__ = g.__qualname__
+    return made
+"""
+
+
+def test_a_generated_twin_is_no_definition(program):
+    """As beartype and ddtrace make them; also by a position, which is the source's."""
+    module = program.module(CHECKED + "def f(): return 'source'\nh = f\nf = checked(f)\n"
+                                      "class C:\n def m(self): return 'source'\n k = m\n m = checked(m)\n")
+    for name, own in ("f", module.h), ("C.m", module.C.k):
+        for position in 0, 1:
+            assert functions(program, module, name, position) == [own]
+        assert failure(program, module, name, 2).endswith("not found")
+
+
+def test_what_lies_in_a_twin_is_no_definition_either(program):
+    module = program.module(
+        "def f():\n def inner(): return 'source'\n return inner\nh = f\n"
+        "exec(compile('def f():\\n def inner(): return 2\\n return inner', '<@checked>', 'exec'))\n")
+    assert functions(program, module, "f") == [module.h]
+    assert index(program, module).find("f.<locals>.inner", 0, program.log).code.co_filename == module.__file__
+
+
+def test_a_generated_function_alone_is_a_definition(program):
+    module = program.module("exec(compile('def f(): return 2', '<made>', 'exec'))")
+    assert functions(program, module, "f") == [module.f]
