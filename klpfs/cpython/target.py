@@ -26,6 +26,7 @@ from klpfs.cpython.resolve.defaults import has_open_defaults, settled, unchanged
 from klpfs.cpython.resolve.definitions import Definition, Registry, not_replaceable
 from klpfs.cpython.resolve.fingerprint import OTHERS, of_this_python, this_python
 from klpfs.cpython.resolve.index import Index
+from klpfs.cpython.resolve.jitters import jitter_of
 from klpfs.cpython.resolve.linker import Link
 from klpfs.cpython.resolve.live_functions import running
 from klpfs.cpython.resolve.new_function import (
@@ -229,6 +230,9 @@ class PythonTarget(seam.Target):
             raise KlpError(ENOEXEC, pr_err(
                 self.log, f"{loaded.name}: disagrees about version of symbol '{func.old_name}' in object "
                           f"'{obj.shown}'"), func)
+        jitter = jitter_of(index.functions(definition))
+        if jitter is not None:
+            raise not_replaceable(self.log, definition, f"a {jitter} compiles it, and what that has made runs on")
         link = self._link(loaded, obj, index)
         class_name = _class_name(definition, place[1])
         known: dict[Definition, list[Image]] = {}
