@@ -250,8 +250,9 @@ class PythonTarget(seam.Target):
         new_code.keeps_defaults = keeps_defaults
         new_code.defaults, new_code.kwdefaults, new_code.doc = new.__defaults__, new.__kwdefaults__, new.__doc__
         if not keeps_defaults and has_open_defaults(new):
+            namespace = index.namespace         # the index itself would go with the patch, and it holds the program's
             new_code.settle = lambda original: settled(
-                new, original, definition.code, index.namespace, definition, self.log,
+                new, original, definition.code, namespace, definition, self.log,
                 lambda code: self._divided(obj, definition, code))
         if LAZY and not are_postponed(loaded, definition):
             new_code.annotations = annotate_of(new, place[0], class_name, definition, link, around, self.log)

@@ -3,9 +3,9 @@
 An engine line stands for the service. The first process's line is shown; the same line from other processes of the
 operation is the same event. Of copies that arrive in one round the earliest time is kept, so that the line stays before
 that process's next one; of 'starting ... transition', which ends a step that all processes wait for, the latest, so
-that it stays behind all callbacks of the step. 'reverting patch' stands between two callbacks of a process, so each
-process's line is shown. 'patching complete' is what the service says itself, once, with the journal's write that ends
-the transition (docs/PROTOCOL.md#7): an agent's own line means its process only. Lines of foreign users' processes are
+that it stays behind all callbacks of the step. ('reverting patch' stands between two callbacks of each process: it has
+no right place in one log.) 'patching complete' is what the service says itself, once, with the journal's write that
+ends the transition (docs/PROTOCOL.md#7): an agent's own line means its process only. Lines of foreign users' processes are
 foreign_lines.py's.
 """
 from __future__ import annotations
@@ -24,7 +24,6 @@ TOGETHER = 2_000_000  # usec: lines of earlier operations are one event when no 
 # occurrences of one text (a process that says a line again later makes a new one); agents that have gone
 REMEMBERED = 64
 _ENDS_A_STEP = re.compile(r"livepatch: '.*': starting (patching|unpatching) transition", re.S)
-_OF_A_PROCESS = re.compile(r"livepatch: reverting patch '.*' on unloading module '.*'", re.S)
 _COMPLETE = re.compile(r"livepatch: '(.*)': (patching|unpatching) complete", re.S)
 
 FACILITIES = 0x3f8         # the bits of a priority that say who wrote a line
@@ -100,7 +99,7 @@ class LogMerge:
             priority &= FACILITIES | 7 if kind == "user" else 7
             if kind == "user" and self._stands_already(agent, text):
                 continue
-            if kind == "module" or kind == "engine" and _OF_A_PROCESS.fullmatch(text):
+            if kind == "module":
                 self.view.add(usec, priority, text, pid)
             elif kind != "engine":     # a kind that this klpfs does not know is one of the agent's own
                 self.view.add(usec, priority, f"{name}: {text}" if kind != "user" and name else text)

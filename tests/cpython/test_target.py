@@ -38,6 +38,16 @@ def test_defaults_of_nested_functions_that_nobody_has_made_yet(machine):
     assert machine.refuses("def h(x, y=None, *, z=2): pass" + change) == "EINVAL"
 
 
+def test_a_patch_keeps_no_index_of_the_program(machine):
+    """An index holds function objects of the program's, and code: that would be in the way of each transition where an
+    audit hook keeps klpfs from looking into objects."""
+    module = machine.module("LIMIT = 1\ndef f(x=LIMIT): return x\ndef g(): return 0")
+    machine.insmod("from klpfs import unchanged\ndef f(x=unchanged): return 5 + x\ndef g(): return 1" + one(
+        module, "f", "g"))
+    assert module.f() == 6
+    assert [each for each in gc.get_objects() if type(each) is Index and each.namespace is vars(module)] == []
+
+
 # -- modules that come and go
 
 

@@ -65,14 +65,6 @@ def test_a_line_that_ends_a_step_stands_behind_all_callbacks_of_the_step(world):
     assert world.lines() == ["pre a", "pre b", start, "done"]
 
 
-def test_what_stands_between_two_callbacks_is_shown_once_a_process(world):
-    going = "livepatch: reverting patch 'p' on unloading module 'm'"
-    for agent in "ab":
-        world.take(agent, (0, 1, 6, "module", "pre"), (1, 2, 5, "engine", going), (2, 3, 6, "module", "post"))
-        world.lines()
-    assert world.lines() == ["pre", going, "post"] * 2
-
-
 def test_lines_of_modules_have_their_process_s_number(world):
     rows = [(0, 1, 6, "module", "hello"), (1, 2, 5, "engine", "livepatch: enabling patch 'p'"), (2, 3, 4, "user", "x")]
     world.merge.take("a", rows, IDLE, pid=7)
