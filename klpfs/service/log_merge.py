@@ -5,8 +5,8 @@ operation is the same event. Of copies that arrive in one round the earliest tim
 that process's next one; of 'starting ... transition', which ends a step that all processes wait for, the latest, so
 that it stays behind all callbacks of the step. ('reverting patch' stands between two callbacks of each process: it has
 no right place in one log.) 'patching complete' is what the service says itself, once, with the journal's write that
-ends the transition (docs/PROTOCOL.md#7): an agent's own line means its process only. Lines of foreign users' processes are
-foreign_lines.py's.
+ends the transition (docs/PROTOCOL.md#7): an agent's own line means its process only. Lines of foreign users' processes
+are foreign_lines.py's.
 """
 from __future__ import annotations
 
