@@ -98,6 +98,7 @@ def lasting_threads():
 
 @functools.cache
 def speaks_of_greenlets(path):
+    """Whether a test file, or the kit of its folder, has greenlets in its programs."""
     return path.parent.name in ("attacks", "stress") or "greenlet" in path.read_text()
 
 

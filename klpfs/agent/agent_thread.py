@@ -29,7 +29,7 @@ HANDOVER_S = 0.0002     # how soon our thread lets the program's threads have th
 NEWS_S = 1.0            # how long enable_patch() waits at most before it looks for news by itself
 INTERPRETERS_S = 1.0    # between two questions for sub-interpreters of the program's
 EXCHANGED_S = 0.25      # between two looks for functions that were given other code, at least
-EXCHANGED_SHARE = 2000
+EXCHANGED_SHARE = 2000  # they take one part of processor time in so many at most
 DEFECT_S = 1.0          # the pause after a defect, so that it does not fill the log
 
 

@@ -2,10 +2,10 @@
 
 The command gets a mount namespace of its own (as a plain user: a user namespace as well, in which it is root), where
 /sys/kernel/livepatch, /sys/module and /dev/kmsg are the service's, /proc is the machine's with the service's parts over
-it (klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg are stand-ins (klpfs/cli/standin).
-sysctl needs none: kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace changes: the machine's
-debugfs and tracefs, with which scripts for livepatches steer the kernel's log and tracers, are covered. Then the
-command is exec'ed: environment, working directory, open files and signals are the caller's.
+it (klpfs/fs/machine_proc.py), and insmod, rmmod, modprobe, lsmod, modinfo, dmesg, readelf are stand-ins
+(klpfs/cli/standin). sysctl needs none: kernel.ftrace_enabled is a file under /proc. Nothing outside the namespace
+changes: the machine's debugfs and tracefs, with which scripts for livepatches steer the kernel's log and tracers, are
+covered. Then the command is exec'ed: environment, working directory, open files and signals are the caller's.
 
 The stand-ins lie outside the service's tree: when its daemon has died nothing in the tree can be run, /proc included,
 and a stand-in that a shell can't reach would make way for the machine's own command.

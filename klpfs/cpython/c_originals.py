@@ -6,7 +6,6 @@ A greenlet's number for a thread's, a sleep that runs an event loop, or a clock 
 from __future__ import annotations
 
 from _functools import partial
-from _imp import create_builtin
 from sys import modules
 
 TYPE_CHECKING = False
@@ -55,7 +54,7 @@ def _copy(module: ModuleType) -> ModuleType:
         if spec is None or spec.loader is None:
             raise ImportError(f"functions of {name} are others than Python's, and it can't be made anew here: let "
                               "klpfs start before what replaces them (eventlet.monkey_patch)")
-        copy = create_builtin(spec) if spec.origin == "built-in" else spec.loader.create_module(spec)
+        copy = spec.loader.create_module(spec)
         if copy is None or copy is module:
             raise ImportError(f"functions of {name} are others than Python's")
         spec.loader.exec_module(copy)

@@ -25,11 +25,12 @@ def exchanged(images: Images) -> set[Definition]:
     changed = [(each, function) for each in list(images.changed.values())
                for function in (each.ref(),) if function is not None]
     found = set()
-    codes = reads.function_codes([function for _, function in changed])
-    for (each, function), code in zip(changed, list(codes)):
+    for (each, function), code in zip(changed, reads.function_codes([function for _, function in changed])):
+        put = each.newest.code
+        if code is put:
+            continue
         definition = images.registry.member(function)
-        if definition is not None and code is not each.newest.code and not _is_like(images, definition, code,
-                                                                                   each.newest.code):
+        if definition is not None and not _is_like(images, definition, code, put):
             found.add(definition)
     return found
 

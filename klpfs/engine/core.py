@@ -28,7 +28,7 @@ from klpfs.engine.transition import PATCHED, UNPATCHED, Transition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from klpfs.engine.data import Mod, Object, Patch
     from klpfs.engine.log import Log
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 # What resume() did.
 CANCELED, DISABLED_ON, FINISHED = "canceled", "disabled on", "finished"
+ARRIVAL_ABANDONED, ARRIVAL_FINISHED = "arrival abandoned", "arrival finished"
+
 EXCHANGED = "was given other code by the program, the patch is not in force there"
 AGAIN = "has the patch's code again"
-ARRIVAL_ABANDONED, ARRIVAL_FINISHED = "arrival abandoned", "arrival finished"
 
 
 class Engine:
@@ -93,7 +94,7 @@ class Engine:
             raise
         transition.move("prepared")
 
-    def refuse_beside_transition(self, patch: Patch, name: str) -> None:
+    def refuse_beside_transition(self, patch: Patch, name: str) -> NoReturn:
         """What enable() says of a patch while a transition is pending: its own faults as ever, with their lines, else
         EBUSY. Nothing of it stays. Source: klp_enable_patch() makes a patch ready before it looks at the transition."""
         self._idle()
@@ -337,8 +338,8 @@ class Engine:
             for obj in patch.objects:
                 if not found and not obj.exchanged:
                     continue
-                now = frozenset([func for func in obj.funcs if func.patched and func.definition in found and
-                                 self.stacks.top(func.definition) is func])
+                now = frozenset([func for func in obj.funcs
+                                 if func.definition in found and self.stacks.top(func.definition) is func])
                 for func in obj.funcs:
                     if (func in now) is not (func in obj.exchanged):
                         pr_warn(self.log, f"function '{func.old_name}' in object '{obj.shown}' "

@@ -412,8 +412,8 @@ class Attr(File):
     Future of it instead, or raise OSError. None: it can't be read, or written.
 
     `proc`: a file as those in /proc, with a text of any length, in which nobody can seek to the end: EINVAL. Its size
-    is not 0 as there, but `room`: sendfile(2) and splice(2), so busybox's cat and shutil.copy, are told nothing of a
-    file of size 0, and get no more of a text than `room` bytes. `limit`: the most bytes that one write takes; more are
+    is not 0 as there: sendfile(2) and splice(2), so busybox's cat and shutil.copy, are told nothing of a
+    file of size 0, and get no more of a text than `size` bytes. `limit`: the most bytes that one write takes; more are
     cut off (the write is short), or with `whole`, refused: E2BIG.
     Source: filemap_splice_read() in mm/filemap.c, seq_lseek() in fs/seq_file.c.
     """
@@ -421,14 +421,10 @@ class Attr(File):
     show: Show | None = None
     store: Store | None = None
     proc: bool = False
-    room: int = PAGE
+    size: int = PAGE
     limit: int = PAGE
     whole: bool = False
     event: int = field(init=False, default=1)
-
-    @property
-    def size(self) -> int:                     # type: ignore[override]
-        return self.room
 
     @property
     def attr_valid(self) -> int:               # type: ignore[override]

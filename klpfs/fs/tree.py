@@ -276,7 +276,7 @@ class ProcessDir:
 
     def _file(self, parent: Dir, name: str, mode: int, show: Show) -> None:
         # not lasting: the kernel keeps the size that a splice(2) has found as long as it believes the name
-        Attr(self.node.table, parent, name, mode, show, proc=True, room=ROOM if name in ("stack", "cmdline") else PAGE)
+        Attr(self.node.table, parent, name, mode, show, proc=True, size=ROOM if name in ("stack", "cmdline") else PAGE)
 
     def _ask(self, what: str, tid: int | None = None) -> Future[Any]:
         return self.service.ask(what, self.view.pid, tid)
@@ -356,7 +356,7 @@ class ProcTree:
             self._ftrace = Attr(table, settings, "ftrace_enabled", 0o644, lambda: flag(service.ftrace_enabled),
                                 lambda data, caller: service.set_ftrace(bool(intvec(data))), proc=True, lasting=True)
         self._modules = Attr(table, node, "modules", 0o444, lambda: modules_text(service.modules.values()), proc=True,
-                             room=ROOM)
+                             size=ROOM)
         self.process(None)
 
     def process(self, key: int | None) -> None:
@@ -412,7 +412,7 @@ class ServiceTree:
                        kmsg(".kmsg.one-voice", voice=lambda: next(iter(service.processes), None))]
         Attr(table, dev, ".clear", 0o200, None, lambda data, caller: self._kmsgs[0].clear(), lasting=True)
         Attr(table, node, "blockers", 0o444, lambda: after(service.ask("blockers"), blockers_text), proc=True,
-             room=ROOM)
+             size=ROOM)
         Attr(table, node, "insmod", 0o200, None, service.insmod, limit=COMMAND_LIMIT, whole=True, lasting=True)
         Query(table, node, "check", 0o600, service.check, COMMAND_LIMIT, lasting=True)
         Attr(table, node, "rmmod", 0o200, None, service.rmmod, limit=COMMAND_LIMIT, whole=True, lasting=True)

@@ -3,13 +3,13 @@ import os
 import signal
 import sys
 import threading
-import time
 
 import pytest
 
 from klpfs.agent import quiet_thread as module
 from klpfs.agent.quiet_thread import Orphan, QuietThread, Run
 from klpfs.agent.waiting import Signal
+from tests.harness import until
 
 
 class Rounds(QuietThread):
@@ -140,9 +140,7 @@ def test_what_leaves_run_does_not_end_the_thread(monkeypatch):
     assert thread.begun.wait(10)
     first = thread.tid
     thread.poke()
-    deadline = time.monotonic() + 60
-    while thread.rounds < 2 and time.monotonic() < deadline:
-        time.sleep(0.001)
+    until(lambda: thread.rounds >= 2, "run() to begin anew")
     assert thread.rounds == 2 and (thread.tid, thread.running.locked()) == (first, True)
     assert [type(each) for each in said] == [ZeroDivisionError] and thread.stop(10)
 
@@ -166,15 +164,11 @@ def test_a_tool_that_raises_in_every_call_of_every_thread_does_not_end_the_threa
             sys.monitoring.register_callback(3, event, raises)
         sys.monitoring.set_events(3, events.PY_START | events.LINE)
         thread.poke()
-        deadline = time.monotonic() + 60
-        while len(cut) < 3 and time.monotonic() < deadline:
-            time.sleep(0.001)
+        until(lambda: len(cut) >= 3, "the thread to be cut off again and again")
     finally:
         sys.monitoring.set_events(3, 0)
         sys.monitoring.free_tool_id(3)
     assert len(cut) >= 3
     rounds = thread.rounds
-    while thread.rounds == rounds and time.monotonic() < deadline:
-        thread.poke()
-        time.sleep(0.001)
+    until(lambda: thread.poke() or thread.rounds > rounds, "the thread to go on")
     assert thread.rounds > rounds and thread.stop(10)

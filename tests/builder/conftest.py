@@ -1,4 +1,5 @@
 import os
+from unittest import mock
 
 import pytest
 
@@ -7,9 +8,7 @@ from tests.builder.kit import Upgrade
 
 @pytest.fixture
 def upgrade(tmp_path):
-    environ = dict(os.environ)      # which a release may change
-    made = Upgrade(tmp_path)
-    yield made
-    made.close()
-    os.environ.clear()
-    os.environ.update(environ)
+    with mock.patch.dict(os.environ):       # which a release may change
+        made = Upgrade(tmp_path)
+        yield made
+        made.close()

@@ -29,6 +29,11 @@ def wide(*values):
     return pytest.param(*values, marks=pytest.mark.wide)
 
 
+def pids(tree):
+    """The numbers of a service's processes, as its tree shows them."""
+    return {int(name) for name in os.listdir(tree.path / "proc") if name.isdigit()}
+
+
 def write_ware(folder, text=OLD):
     """The module that the tests patch: price(), and hold(held), which is there until a file `held` is."""
     folder.mkdir(exist_ok=True)

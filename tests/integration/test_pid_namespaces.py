@@ -9,6 +9,7 @@ import pytest
 
 from tests import harness
 from tests.harness import fails, livepatch, until
+from tests.integration.services import pids
 
 BELOW = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 ROOM = BELOW[:-1]       # for a daemon: the tree that it mounts must be seen from outside
@@ -26,10 +27,6 @@ WHY_NONE = why_none()
 pytestmark = [pytest.mark.fuse, pytest.mark.skipif(bool(WHY_NONE), reason=f"no PID namespaces: {WHY_NONE}")]
 
 
-def in_tree(tree):
-    return {int(name) for name in os.listdir(tree.path / "proc") if name.isdigit()}
-
-
 def in_two_namespaces(program):
     return program("shop"), program("shop", wrap=BELOW)
 
@@ -40,9 +37,9 @@ def test_a_process_of_a_namespace_below(program, mount, tmp_path):
     here, below = in_two_namespaces(program)
     below.expected.append("^unshare: ")         # it says so where its child was killed
     tree = mount.service("shop")
-    until(lambda: len(in_tree(tree)) == 2, "both processes")
+    until(lambda: len(pids(tree)) == 2, "both processes")
     own_number = below.do("__import__('os').getpid()")
-    number, = in_tree(tree) - {here.pid}
+    number, = pids(tree) - {here.pid}
     assert own_number < 10 and number != own_number and number > 1
     path = tmp_path / "lp1.py"
     path.write_text(livepatch("lp1", "one"))
@@ -50,7 +47,7 @@ def test_a_process_of_a_namespace_below(program, mount, tmp_path):
     tree.settle()
     assert here.do("one()") == below.do("one()") == "one by lp1"
     os.kill(number, 9)
-    until(lambda: in_tree(tree) == {here.pid}, "the end to be seen")
+    until(lambda: pids(tree) == {here.pid}, "the end to be seen")
     tree.set("lp1/enabled", "0")
     tree.settle()
     assert here.do("one()") != "one by lp1"

@@ -6,7 +6,7 @@ import pytest
 
 from tests import harness
 from tests.harness import read, until
-from tests.integration.services import NEW, OLD, WAYS, Shop, wide
+from tests.integration.services import NEW, OLD, WAYS, Shop, pids, wide
 from tests.pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
@@ -18,10 +18,6 @@ def shop(program, tmp_path):
     yield made
     if made.program.process.poll() is None:
         made.end_workers()
-
-
-def pids(tree):
-    return {int(name) for name in os.listdir(tree.path / "proc") if name.isdigit()}
 
 
 def sockets(runtime, service="shop"):

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from tests.harness import read, until
-from tests.integration.services import NEW, OLD, Shop, Worker, inside, wide, write_ware
+from tests.integration.services import NEW, OLD, Shop, Worker, inside, pids, wide, write_ware
 from tests.pythons import MINORS, find
 
 pytestmark = pytest.mark.fuse
@@ -23,10 +23,6 @@ def shop(program, mount, tmp_path):
     yield made
     if made.program.process.poll() is None:
         made.end_workers()
-
-
-def pids(tree):
-    return {int(name) for name in os.listdir(tree.path / "proc") if name.isdigit()}
 
 
 def says(tree, *words):

@@ -12,7 +12,7 @@ import pytest
 
 from tests import harness
 from tests.harness import HERE, fails, read, until
-from tests.integration.services import NEW, OLD, Shop, inside, wide, write_ware
+from tests.integration.services import NEW, OLD, Shop, inside, pids, wide, write_ware
 
 pytestmark = pytest.mark.fuse
 
@@ -24,10 +24,6 @@ def shop(program, mount, tmp_path):
     yield made
     if made.program.process.poll() is None:
         made.end_workers()
-
-
-def pids(tree):
-    return {int(name) for name in os.listdir(tree.path / "proc") if name.isdigit()}
 
 
 def says(tree, *words):

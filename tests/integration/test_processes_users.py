@@ -14,7 +14,7 @@ import pytest
 
 from tests import harness
 from tests.harness import HERE, read, until
-from tests.integration.services import NEW, OLD, Shop
+from tests.integration.services import NEW, OLD, Shop, pids
 
 ROOT = HERE.parent
 OTHER = pwd.getpwnam("nobody")
@@ -60,10 +60,6 @@ def shop(program, mount, place):
     yield start
     for each in made:
         each.end_workers()
-
-
-def pids(tree):
-    return {int(name) for name in os.listdir(tree.path / "proc") if name.isdigit()}
 
 
 def says(tree, *words):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.harness import until
-from tests.integration.services import Shop
+from tests.integration.services import Shop, pids
 
 pytestmark = pytest.mark.fuse
 KLPFS = (sys.executable, "-m", "klpfs")
@@ -37,10 +37,6 @@ def shop(program, mount, tmp_path):
     made.end_workers()
 
 
-def pids(shop):
-    return {int(name) for name in os.listdir(shop.tree.path / "proc") if name.isdigit()}
-
-
 def dmesg(shop, *options):
     done = subprocess.run([*KLPFS, "dmesg", "-m", str(shop.tree.path.parent), "-s", "shop", *options],
                           capture_output=True, text=True, timeout=60, check=True)
@@ -50,7 +46,7 @@ def dmesg(shop, *options):
 def test_callers_are_named_on_request(shop):
     lines = dmesg(shop, "--caller")
     said = [match for match in (re.fullmatch(r"\[ *T(\d+)\] lp: pre_patch", line) for line in lines) if match]
-    assert {int(match[1]) for match in said} == pids(shop) and len(said) == 3
+    assert {int(match[1]) for match in said} == pids(shop.tree) and len(said) == 3
     assert "livepatch: enabling patch 'lp'" in lines, "the service's"
     assert dmesg(shop).count("lp: pre_patch") == 3
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from klpfs.cli.kmod import file_of
-from klpfs.cli.standin import REAL, say
+from klpfs.cli.standin import REAL, options, say
 from klpfs.cli.terminal import printable, put
 from klpfs.protocol.names import module_name
 
@@ -16,27 +16,23 @@ OFFSET = 0x18               # of the name in struct module
 
 
 def run(words: list[str], folders: list[str]) -> int:
-    section, files = question(words)
-    if files and all(is_python(file_of(file)) for file in files):
-        for file in files:
-            if len(files) > 1:
-                put(f"\nFile: {printable(file)}")
+    try:
+        found, files = options.parse(words, {"string-dump": options.ONE, "wide": options.NONE},
+                                     {"p": "string-dump", "W": "wide"})
+    except options.Wrong:
+        return by_real(words)
+    sections = [value for name, value in found if name == "string-dump"]
+    if not sections or not files or not all(is_python(file_of(file)) for file in files):
+        return by_real(words)
+    for file in files:
+        if len(files) > 1:
+            put(f"\nFile: {printable(file)}")
+        for section in sections:
             if section == SECTION:
                 put(f"\nString dump of section '{SECTION}':\n  [{OFFSET:6x}]  {printable(module_name(file))}\n")
             else:
                 say(f"readelf: Warning: Section '{section}' was not dumped because it does not exist")
-        return 0
-    return by_real(words)
-
-
-def question(words: list[str]) -> tuple[str, list[str]]:
-    """(the section whose strings are asked for, the files); ('', []): something else is asked for."""
-    rest = [word for word in words if word not in ("-W", "--wide")]
-    if len(rest) >= 3 and rest[0] in ("-p", "--string-dump"):
-        return rest[1], rest[2:]
-    if len(rest) >= 2 and rest[0].startswith(("-p", "--string-dump=")) and not rest[0].startswith("-p="):
-        return rest[0].partition("=")[2] or rest[0][2:], rest[1:]
-    return "", []
+    return 0
 
 
 def is_python(path: str) -> bool:

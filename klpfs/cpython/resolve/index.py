@@ -118,12 +118,14 @@ class Index:
         for unit in self.units.values():
             if unit.outer is None:
                 by_name.setdefault(unit.name, []).append(unit)
+        twins: set[Unit] = set()
         for units in by_name.values():
             made = [unit for unit in units if len(units) > 1 and _is_made(unit.code)]
-            if made and len(made) < len(units):
-                for key, unit in list(self.units.items()):
-                    if unit in made or not set(made).isdisjoint(_chain(unit)):
-                        del self.units[key]
+            if len(made) < len(units):
+                twins.update(made)
+        for key, unit in list(self.units.items()) if twins else ():
+            if not twins.isdisjoint(_chain(unit)):
+                del self.units[key]
 
     def _join_copies(self) -> None:
         """Function objects whose code is like what lies in another function, and at its place, are of that unit."""
@@ -265,8 +267,8 @@ def _around(unit: Unit) -> tuple[Any, ...]:
 
 
 def _chain(unit: Unit) -> list[Unit]:
-    """The units around a unit."""
-    found = []
+    """A unit and the units around it."""
+    found = [unit]
     while unit.outer is not None:
         unit = unit.outer
         found.append(unit)

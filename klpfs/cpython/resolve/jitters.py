@@ -14,7 +14,6 @@ from klpfs.cpython.raw import type_module, type_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
 # modules of which types, or functions, stand for compiled functions
 JITTERS = ("numba", "numba_cuda", "jax", "jaxlib", "torch._dynamo", "torch.jit", "tensorflow.python.eager", "triton",
@@ -28,24 +27,12 @@ def jitter_of(functions: Iterable[FunctionType]) -> str | None:
     if not any(name in sys.modules for name in JITTERS):
         return None
     for function in functions:
-        found = _among(gc.get_referrers(function))
-        if found:
-            return found
-    return None
-
-
-def _among(referrers: list[Any]) -> str | None:
-    holders = []
-    for each in referrers:
-        if type(each) in _HOLDERS:
-            holders.append(each)
-        elif _is_of_jitter(each):
-            return f"{type_module(type(each))}.{type_name(type(each))}"
-    for holder in holders:
-        if type(holder) is dict and "__builtins__" in holder:
-            continue                # a module's names
-        for each in gc.get_referrers(holder):
-            if each is not holders and each is not referrers and _is_of_jitter(each):
+        referrers = gc.get_referrers(function)
+        # not a module's names, to which all its functions refer
+        holders = [each for each in referrers
+                   if type(each) in _HOLDERS and not (type(each) is dict and "__builtins__" in each)]
+        for each in (*referrers, *gc.get_referrers(*holders)):
+            if _is_of_jitter(each):
                 return f"{type_module(type(each))}.{type_name(type(each))}"
     return None
 

@@ -25,7 +25,7 @@ from klpfs.engine.error import KlpError
 from klpfs.engine.target import Blocker
 
 from .. import interpreters, no_collection
-from ..c_originals import clock
+from ..c_originals import clock, original
 from ..images import image as images
 from ..looks import collection, frozen_moment
 from ..raw import COMPREHENSIONS, NESTED, SUSPENDS, body_codes, line_table
@@ -62,7 +62,7 @@ _ref = ref
 
 FUNCTIONS = 20      # switched between two breaths
 
-_sleep, _monotonic_ns = clock(time, "sleep"), clock(time, "monotonic_ns")
+_sleep, _monotonic_ns = original(time, "sleep"), clock(time, "monotonic_ns")
 
 
 def breathe() -> None:
